@@ -31,6 +31,11 @@ def attention_weights(
         ValueError: The mask does not broadcast to the scores.
 
     Source: Vaswani et al. 2017, equation 1, the softmax factor.
+
+    Example:
+        >>> query, key = torch.tensor([[1.0]]), torch.tensor([[math.log(3)], [0.0]])
+        >>> attention_weights(query, key)
+        tensor([[0.7500, 0.2500]])
     """
     scale = 1 / math.sqrt(query.size(-1)) if scale is None else scale
     # Scaling the query instead of the product keeps float16 scores of wide heads from overflowing.
@@ -72,6 +77,12 @@ def scaled_dot_product_attention(
 
     Source: Vaswani et al. 2017, equation 1. Dropout on the weights is not in the paper's text; it is in the
     authors' code (tensor2tensor) and in BERT.
+
+    Example:
+        >>> query, key = torch.tensor([[1.0]]), torch.tensor([[math.log(3)], [0.0]])
+        >>> value = torch.tensor([[4.0, 0.0], [0.0, 8.0]])
+        >>> scaled_dot_product_attention(query, key, value).round(decimals=3)
+        tensor([[3., 2.]])
     """
     if mask is None:
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout_p, scale=scale)
@@ -99,6 +110,13 @@ class MultiHeadAttention(nn.Module):
 
     Source: Vaswani et al. 2017, section 3.2.2. Departure: projections have biases, as in BERT and in
     `nn.MultiheadAttention`.
+
+    Example:
+        >>> attention = MultiHeadAttention(d_model=12, num_heads=3)
+        >>> x, memory = torch.randn(2, 5, 12), torch.randn(2, 7, 12)
+        >>> output, weights = attention(x, memory, need_weights=True)
+        >>> output.shape, weights.shape
+        (torch.Size([2, 5, 12]), torch.Size([2, 3, 5, 7]))
     """
 
     def __init__(self, d_model: int, num_heads: int, *, dropout: float = 0.0, bias: bool = True) -> None:

@@ -100,6 +100,11 @@ class Bert(nn.Module):
 
     Source: Devlin et al. 2019, section 3. Matrices start normal with standard deviation `init_std`, biases
     zero, as in the authors' code (which truncates the normal at two standard deviations; we do not).
+
+    Example:
+        >>> model = Bert(MINILM_L6).eval()
+        >>> model(torch.tensor([[101, 7592, 102]])).last_hidden.shape
+        torch.Size([1, 3, 384])
     """
 
     def __init__(self, config: BertConfig) -> None:

@@ -51,6 +51,12 @@ class EncoderBlock(nn.Module):
         ValueError: `d_model` is not divisible by `num_heads`, or a dropout is outside [0, 1).
 
     Source: Vaswani et al. 2017, sections 3.1 and 5.4; pre-norm: Xiong et al. 2020.
+
+    Example:
+        >>> import torch
+        >>> block = EncoderBlock(d_model=12, num_heads=3, d_ff=48)
+        >>> block(torch.randn(2, 5, 12))[0].shape
+        torch.Size([2, 5, 12])
     """
 
     def __init__(

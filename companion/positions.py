@@ -22,6 +22,11 @@ def sinusoidal_positions(length: int, d_model: int, *, base: float = 10_000.0) -
         ValueError: `length` is not positive, or `d_model` is not positive and even.
 
     Source: Vaswani et al. 2017, section 3.5.
+
+    Example:
+        >>> sinusoidal_positions(2, 4)
+        tensor([[0.0000, 1.0000, 0.0000, 1.0000],
+                [0.8415, 0.5403, 0.0100, 0.9999]])
     """
     if d_model < 2 or d_model % 2:
         raise ValueError(f"d_model must be positive and even, one sine and one cosine a pair: got {d_model}")

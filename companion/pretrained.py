@@ -87,6 +87,11 @@ def load_bert(source: str | os.PathLike[str] = PACKAGED) -> Bert:
 
     Source of the packaged weights: sentence-transformers/all-MiniLM-L6-v2, Apache-2.0. Their SHA-256 is
     checked at every load.
+
+    Example:
+        >>> model, tokenizer = load_bert(), load_tokenizer()
+        >>> model(*tokenizer(["A sentence.", "Two of them."])).pooled.shape
+        torch.Size([2, 384])
     """
     folder = _folder(source)
     config = _read_config(_file(folder, "config.json"))

@@ -42,6 +42,12 @@ class WordPieceTokenizer:
         ValueError: The file is not a WordPiece vocabulary: a special token missing, or a piece twice.
 
     Source: Devlin et al. 2019, section 3; Wu et al. 2016, section 4.1.
+
+    Example:
+        >>> from companion.pretrained import load_tokenizer
+        >>> tokenizer = load_tokenizer()
+        >>> tokenizer.tokens("Unaffable tokenizers")
+        ['una', '##ffa', '##ble', 'token', '##izer', '##s']
     """
 
     def __init__(self, vocab: str | os.PathLike[str], *, lowercase: bool = True, max_len: int = 512) -> None:

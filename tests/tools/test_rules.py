@@ -34,7 +34,7 @@ def add_prose(nb, text):
 
 
 def lengthen(cell, lines):
-    cell.source = "# more\n" * (lines - len(cell.source.splitlines())) + cell.source
+    cell.source = "# more\n" * (lines - code_lines(cell)) + cell.source
 
 
 def found_rules(text, book):
@@ -260,6 +260,13 @@ def _(nb):
     for cell in nb.cells:
         if cell.cell_type == "code" and not {"bootstrap", "setup", "claims"} & set(tags(cell)):
             lengthen(cell, 9)
+
+
+def test_blank_lines_are_not_counted(template, book):
+    for cell in template.cells:
+        if cell.cell_type == "code" and not {"bootstrap", "claims"} & set(tags(cell)):
+            cell.source = cell.source.replace("\n", "\n\n" * 12)
+    assert not {"cell-length", "setup"} & found_rules(serialise(template), book)
 
 
 @breaks("prose-before-code", "two code cells in a row")
