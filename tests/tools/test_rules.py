@@ -6,6 +6,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from tools.notebook_form import BOOTSTRAP_WITHOUT_URL, NotebookError, number_cells, serialise, tags
 from tools.rules import CHAPTER, GENERAL, Book, Page, check
 from tools.rules.outputs import MACHINE_TRACE, what_is_shown
+from tools.rules.page import code_lines
 from tools.rules.papers import papers_in, papers_in_bibliography
 
 MUTATIONS = []
