@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -187,19 +187,28 @@ def peak_mebibytes(contender: str, size: dict[str, int], device: torch.device) -
         torch.cuda.reset_peak_memory_stats()
         training_step(model, torch.randn(size["batch"], size["length"], size["d_model"], device=device))
         return (torch.cuda.max_memory_allocated() - before) / 2**20
+    if not Path("/proc/self/clear_refs").exists():
+        return math.nan  # only Linux keeps a peak that can be reset
     command = [sys.executable, "-m", "tools.bench", "--memory-of", contender, "--size", json.dumps(size)]
     return float(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
 
 
 def own_peak_mebibytes(contender: str, size: dict[str, int]) -> float:
-    """The same for this process: resident memory's high-water mark after a step, less that before it."""
+    """The same for this process: the peak of resident memory during a step, less what was resident before."""
     model = CONTENDERS[contender](size).train()
     x = torch.randn(size["batch"], size["length"], size["d_model"])
-    training_step(model, x[:1, :2])  # libraries load their kernels here
-    unit = 1 if sys.platform == "darwin" else 1024
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    training_step(model, x[:1, :2])  # libraries load their kernels and the gradients get their memory here
+    model.zero_grad(set_to_none=False)
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of start-up
+    before = resident_kibibytes("VmRSS")
     training_step(model, x)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit / 2**20
+    return (resident_kibibytes("VmHWM") - before) / 1024
+
+
+def resident_kibibytes(name: str) -> int:
+    """A line of this process's memory report: VmRSS is resident now, VmHWM the most that ever was."""
+    report = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(next(line for line in report.splitlines() if line.startswith(name)).split()[1])
 
 
 def measure(size: dict[str, int], rounds: int, device: torch.device) -> dict:

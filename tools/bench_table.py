@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 HEAD = """\
 # Speed
 
 <!-- Written by `python -m tools.bench --write` from book/results/bench-*.json. Do not edit: run it. -->
 
 Small code is no excuse for slow code. `make bench` races the companion's encoder against three peers of the
-same size and dropout: PyTorch's `nn.TransformerEncoder`, the encoder of Transformers' `BertModel` with the sdpa
-kernel, and x-transformers. The contenders take turns, and every round gives one ratio to the fastest peer, the
-one with the smallest median. Below 1 is faster. The quartiles show how far to trust the third digit: contenders
-whose quartiles overlap are equal.
+same size and dropout: PyTorch's `nn.TransformerEncoder`, the encoder of Transformers' `BertModel` with the
+sdpa kernel, and x-transformers. The contenders take turns, and every round gives one ratio to the fastest
+peer, the one with the smallest median. Below 1 is faster. The quartiles show how far to trust the third
+digit: contenders whose quartiles overlap are equal.
 """
 
 TAIL = """
@@ -40,7 +42,8 @@ def section(result: dict) -> str:
     for row in result["rows"]:
         low, high = row["quartiles"]
         has_memory = row["step"] == "training" and row["mode"] == "float32"
-        memory = f"{result['memory'][row['contender']]:.0f}" if has_memory else ""
+        mebibytes = result["memory"][row["contender"]]
+        memory = f"{mebibytes:.0f}" if has_memory and math.isfinite(mebibytes) else ""
         lines.append(
             f"| {row['mode']} | {row['step']} | {row['contender']} | {row['ratio']:.3f} "
             f"| {low:.3f} to {high:.3f} | {row['milliseconds']:.1f} | {memory} |"
