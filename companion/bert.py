@@ -1,4 +1,6 @@
-"""BERT: embeddings, encoder and pooler. Copy together with `attention.py`, `blocks.py` and `positions.py`.
+"""BERT: embeddings, encoder and pooler.
+
+Copy together with `attention.py`, `blocks.py` and `positions.py`; needs only torch.
 
 Shapes: `B` batch, `T` length in tokens, `D` model width, `H` heads, `L` layers.
 """
@@ -19,10 +21,11 @@ class BertConfig:
     """The numbers that fix a BERT's size; the defaults are BERT-base, uncased.
 
     Raises:
-        ValueError: A size is not positive, `d_model` is not divisible by `num_heads`, a dropout is outside
-            [0, 1), or `pad_id` is not a token of the vocabulary.
+        ValueError: A size is not positive, `d_model` is not divisible by `num_heads`, a
+            dropout is outside [0, 1), or `pad_id` is not a token of the vocabulary.
 
-    Source: Devlin et al. 2019, section 3 and appendix A.2; `norm_eps` from the authors' code.
+    Source: Devlin et al. 2019, section 3 and appendix A.2; `norm_eps` from the authors'
+    code.
     """
 
     vocab_size: int = 30_522
@@ -40,10 +43,20 @@ class BertConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes that no BERT can have."""
-        sizes = ("vocab_size", "d_model", "num_layers", "num_heads", "d_ff", "max_len", "num_segments")
+        sizes = (
+            "vocab_size",
+            "d_model",
+            "num_layers",
+            "num_heads",
+            "d_ff",
+            "max_len",
+            "num_segments",
+        )
         for name in sizes:
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1: got {getattr(self, name)}")
+                raise ValueError(
+                    f"{name} must be at least 1: got {getattr(self, name)}"
+                )
         if self.d_model % self.num_heads:
             raise ValueError(
                 "d_model must be divisible by num_heads: "
@@ -51,9 +64,14 @@ class BertConfig:
             )
         for name in ("dropout", "attention_dropout"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a probability in [0, 1): got {getattr(self, name)}")
+                raise ValueError(
+                    f"{name} must be a probability in [0, 1): got {getattr(self, name)}"
+                )
         if not 0 <= self.pad_id < self.vocab_size:
-            raise ValueError(f"pad_id must be in [0, vocab_size={self.vocab_size}): got {self.pad_id}")
+            raise ValueError(
+                f"pad_id must be in [0, vocab_size={self.vocab_size}): "
+                f"got {self.pad_id}"
+            )
 
 
 BERT_BASE = BertConfig()
@@ -67,26 +85,31 @@ class BertOutput(NamedTuple):
 
     last_hidden: Tensor  # (B, T, D): one vector a token
     pooled: Tensor  # (B, D): the first token's, through a dense layer and tanh
-    hidden_states: tuple[Tensor, ...] | None  # L + 1 of (B, T, D): the embeddings, then every block's output
+    hidden_states: (
+        tuple[Tensor, ...] | None
+    )  # L + 1 of (B, T, D): the embeddings, then every block's output
     attention_weights: tuple[Tensor, ...] | None  # L of (B, H, T, T)
 
 
 class BertEmbeddings(nn.Module):
     """Sum of token, position and segment vectors, normalised.
 
-    Source: Devlin et al. 2019, figure 2; LayerNorm and dropout after the sum are in the authors' code only.
+    Source: Devlin et al. 2019, figure 2; LayerNorm and dropout after the sum are in the
+    authors' code only.
     """
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.token = nn.Embedding(config.vocab_size, config.d_model, padding_idx=config.pad_id)
+        self.token = nn.Embedding(
+            config.vocab_size, config.d_model, padding_idx=config.pad_id
+        )
         self.segment = nn.Embedding(config.num_segments, config.d_model)
         self.positions = LearnedPositions(config.d_model, max_len=config.max_len)
         self.norm = nn.LayerNorm(config.d_model, eps=config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, ids: Tensor, segments: Tensor | None = None) -> Tensor:
-        """Look up `(B, T)` token ids, and segment ids if there are two; returns `(B, T, D)`."""
+        """Turn `(B, T)` ids, and segment ids if there are two, into `(B, T, D)`."""
         # Without segment ids every token belongs to segment 0: one row, broadcast.
         segment = self.segment.weight[0] if segments is None else self.segment(segments)
         return self.dropout(self.norm(self.positions(self.token(ids) + segment)))
@@ -98,8 +121,9 @@ class Bert(nn.Module):
     Args:
         config: Sizes; see `BertConfig`.
 
-    Source: Devlin et al. 2019, section 3. Matrices start normal with standard deviation `init_std`, biases
-    zero, as in the authors' code (which truncates the normal at two standard deviations; we do not).
+    Source: Devlin et al. 2019, section 3. Matrices start normal with standard deviation
+    `init_std`, biases zero, as in the authors' code (which truncates the normal at two
+    standard deviations; we do not).
 
     Example:
         >>> model = Bert(MINILM_L6).eval()
@@ -140,7 +164,8 @@ class Bert(nn.Module):
         Args:
             ids: `(B, T)` integers in `[0, vocab_size)`.
             segments: `(B, T)` integers in `[0, num_segments)`; all 0 if None.
-            mask: `(B, T)` booleans, True = a real token, False = padding; all True if None.
+            mask: `(B, T)` booleans, True = a real token, False = padding; all True if
+                None.
             need_hidden: Also return the hidden states of all layers.
             need_weights: Also return the attention weights of all layers; slower.
 
@@ -149,9 +174,10 @@ class Bert(nn.Module):
 
         Raises:
             TypeError: `ids` or `segments` are not integers, or `mask` is not boolean.
-            ValueError: An empty batch, a sequence longer than `max_len`, shapes that differ, or an id out of
-                range. (Ranges are checked on the CPU only: on a GPU the check would stop the pipeline, and
-                the device's own assertion fires instead.)
+            ValueError: An empty batch, a sequence longer than `max_len`, shapes that
+                differ, or an id out of range. (Ranges are checked on the CPU only: on a
+                GPU the check would stop the pipeline, and the device's own assertion
+                fires instead.)
         """
         self._check_inputs(ids, segments, mask)
         key_mask = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, T)
@@ -179,29 +205,43 @@ class Bert(nn.Module):
         if isinstance(module, nn.Embedding) and module.padding_idx is not None:
             nn.init.zeros_(module.weight[module.padding_idx])
 
-    def _check_inputs(self, ids: Tensor, segments: Tensor | None, mask: Tensor | None) -> None:
+    def _check_inputs(
+        self, ids: Tensor, segments: Tensor | None, mask: Tensor | None
+    ) -> None:
         config = self.config
         if ids.dim() != 2 or ids.numel() == 0:
-            raise ValueError(f"ids must be (B, T) with at least one token: got {tuple(ids.shape)}")
+            raise ValueError(
+                f"ids must be (B, T) with at least one token: got {tuple(ids.shape)}"
+            )
         if ids.size(1) > config.max_len:
             raise ValueError(
-                f"sequences must have at most max_len={config.max_len} tokens: got {ids.size(1)}"
+                f"sequences must have at most max_len={config.max_len} tokens: "
+                f"got {ids.size(1)}"
             )
         _check_ids("ids", ids, ids.shape, config.vocab_size)
         if segments is not None:
             _check_ids("segments", segments, ids.shape, config.num_segments)
         if mask is not None and mask.dtype != torch.bool:
-            raise TypeError(f"mask must be boolean, True = a real token: got {mask.dtype}")
+            raise TypeError(
+                f"mask must be boolean, True = a real token: got {mask.dtype}"
+            )
         if mask is not None and mask.shape != ids.shape:
-            raise ValueError(f"mask must have the shape of ids, {tuple(ids.shape)}: got {tuple(mask.shape)}")
+            raise ValueError(
+                f"mask must have the shape of ids, {tuple(ids.shape)}: "
+                f"got {tuple(mask.shape)}"
+            )
 
 
 def _check_ids(name: str, ids: Tensor, shape: torch.Size, size: int) -> None:
     if ids.dtype not in (torch.int64, torch.int32):
         raise TypeError(f"{name} must be int64 or int32: got {ids.dtype}")
     if ids.shape != shape:
-        raise ValueError(f"{name} must have the shape of ids, {tuple(shape)}: got {tuple(ids.shape)}")
+        raise ValueError(
+            f"{name} must have the shape of ids, {tuple(shape)}: got {tuple(ids.shape)}"
+        )
     if ids.device.type == "cpu" and not torch.compiler.is_compiling():
         low, high = ids.min().item(), ids.max().item()
         if low < 0 or high >= size:
-            raise ValueError(f"{name} must be in [0, {size}): got values from {low} to {high}")
+            raise ValueError(
+                f"{name} must be in [0, {size}): got values from {low} to {high}"
+            )

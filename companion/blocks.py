@@ -23,7 +23,13 @@ class FeedForward(nn.Module):
     `nn.TransformerEncoderLayer` adds one after the activation.
     """
 
-    def __init__(self, d_model: int, d_ff: int, *, activation: Callable[[Tensor], Tensor] = F.relu) -> None:
+    def __init__(
+        self,
+        d_model: int,
+        d_ff: int,
+        *,
+        activation: Callable[[Tensor], Tensor] = F.relu,
+    ) -> None:
         super().__init__()
         self.up_proj = nn.Linear(d_model, d_ff)
         self.down_proj = nn.Linear(d_ff, d_model)
@@ -35,7 +41,7 @@ class FeedForward(nn.Module):
 
 
 class EncoderBlock(nn.Module):
-    """Self-attention, then feed-forward; each with dropout, a residual connection and LayerNorm.
+    """Self-attention, then feed-forward; each with dropout, residual and LayerNorm.
 
     Args:
         d_model: Width `D`.
@@ -44,11 +50,13 @@ class EncoderBlock(nn.Module):
         dropout: On the output of both sub-layers, before the residual is added.
         attention_dropout: On the attention weights.
         activation: Non-linearity of the feed-forward part.
-        norm_first: Normalise the input of each sub-layer (pre-norm) instead of the sum (post-norm).
+        norm_first: Normalise the input of each sub-layer (pre-norm) instead of the sum
+            (post-norm).
         norm_eps: LayerNorm's epsilon; 1e-12 in BERT.
 
     Raises:
-        ValueError: `d_model` is not divisible by `num_heads`, or a dropout is outside [0, 1).
+        ValueError: `d_model` is not divisible by `num_heads`, or a dropout is outside
+            [0, 1).
 
     Source: Vaswani et al. 2017, sections 3.1 and 5.4; pre-norm: Xiong et al. 2020.
 
@@ -74,7 +82,9 @@ class EncoderBlock(nn.Module):
         super().__init__()
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be a probability in [0, 1): got {dropout}")
-        self.attention = MultiHeadAttention(d_model, num_heads, dropout=attention_dropout)
+        self.attention = MultiHeadAttention(
+            d_model, num_heads, dropout=attention_dropout
+        )
         self.attention_norm = nn.LayerNorm(d_model, eps=norm_eps)
         self.feed_forward = FeedForward(d_model, d_ff, activation=activation)
         self.feed_forward_norm = nn.LayerNorm(d_model, eps=norm_eps)
@@ -88,16 +98,21 @@ class EncoderBlock(nn.Module):
 
         Args:
             x: `(B, T, D)`.
-            mask: As in `MultiHeadAttention`: boolean `(B, H, T, T)`, any axis 1, True = may look.
+            mask: As in `MultiHeadAttention`: boolean `(B, H, T, T)`, any axis 1, True =
+                may look.
             need_weights: Also return the attention weights.
 
         Returns:
             `(B, T, D)`, and the weights `(B, H, T, T)` or None.
         """
         if self.norm_first:
-            attended, weights = self.attention(self.attention_norm(x), mask=mask, need_weights=need_weights)
+            attended, weights = self.attention(
+                self.attention_norm(x), mask=mask, need_weights=need_weights
+            )
             x = x + self.dropout(attended)
-            return x + self.dropout(self.feed_forward(self.feed_forward_norm(x))), weights
+            return x + self.dropout(
+                self.feed_forward(self.feed_forward_norm(x))
+            ), weights
         attended, weights = self.attention(x, mask=mask, need_weights=need_weights)
         x = self.attention_norm(x + self.dropout(attended))
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x))), weights

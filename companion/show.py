@@ -1,6 +1,7 @@
-"""What the chapters show with: heat maps, curves, source code, recorded numbers, exercise checks.
+"""Heat maps, curves, source code, recorded numbers and exercise checks for chapters.
 
-Copy this file alone; it needs matplotlib, NumPy and IPython. Nothing else in the package imports it.
+Copy this file alone; it needs matplotlib, NumPy and IPython. Nothing else in the
+package imports it.
 """
 
 import inspect
@@ -23,7 +24,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
 def use_style() -> None:
-    """Set the book's figure style for this session: one size, a colour-blind safe cycle, a light frame."""
+    """Set the figure style: one size, a colour-blind safe cycle, a light frame."""
     plt.style.use("petroff10")
     plt.rcParams.update(
         {
@@ -65,23 +66,34 @@ def heatmap(
         The axes drawn on.
 
     Raises:
-        ValueError: `weights` is no matrix, labels do not fit it, or it is negative without `signed`.
+        ValueError: `weights` is no matrix, labels do not fit it, or it is negative
+            without `signed`.
     """
     matrix = _array(weights)
     if matrix.ndim != 2:
         raise ValueError(f"weights must be a matrix (T, S): got shape {matrix.shape}")
-    for name, labels, size in (("rows", rows, matrix.shape[0]), ("columns", columns, matrix.shape[1])):
+    for name, labels, size in (
+        ("rows", rows, matrix.shape[0]),
+        ("columns", columns, matrix.shape[1]),
+    ):
         if labels is not None and len(labels) != size:
             raise ValueError(f"{name} must have {size} labels: got {len(labels)}")
     if not signed and matrix.min() < 0:
-        raise ValueError(f"weights must not be negative unless signed=True: got {matrix.min():.3g}")
+        raise ValueError(
+            f"weights must not be negative unless signed=True: got {matrix.min():.3g}"
+        )
     if ax is None:
         _, ax = plt.subplots(figsize=(4.2, 4.2))
     limit = float(np.abs(matrix).max()) if limit is None else limit
     low, cmap = (-limit, "RdBu_r") if signed else (0.0, "viridis")
     image = ax.imshow(matrix, cmap=cmap, vmin=low, vmax=limit or 1.0)
-    ax.set_xticks(range(matrix.shape[1]), columns if columns is not None else range(matrix.shape[1]))
-    ax.set_yticks(range(matrix.shape[0]), rows if rows is not None else range(matrix.shape[0]))
+    ax.set_xticks(
+        range(matrix.shape[1]),
+        columns if columns is not None else range(matrix.shape[1]),
+    )
+    ax.set_yticks(
+        range(matrix.shape[0]), rows if rows is not None else range(matrix.shape[0])
+    )
     if columns is not None and max(map(len, columns)) > 2:
         ax.tick_params(axis="x", rotation=90)
     ax.spines[:].set_visible(False)
@@ -89,8 +101,21 @@ def heatmap(
     if values:
         for (i, j), entry in np.ndenumerate(matrix):
             shade = image.cmap(image.norm(entry))
-            dark = sum(c * w for c, w in zip(shade[:3], (0.299, 0.587, 0.114), strict=True)) < 0.5
-            ax.text(j, i, f"{entry:.2f}", ha="center", va="center", fontsize=8, color="w" if dark else "k")
+            dark = (
+                sum(
+                    c * w for c, w in zip(shade[:3], (0.299, 0.587, 0.114), strict=True)
+                )
+                < 0.5
+            )
+            ax.text(
+                j,
+                i,
+                f"{entry:.2f}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="w" if dark else "k",
+            )
     return ax
 
 
@@ -103,7 +128,7 @@ def curves(
     ax: Axes | None = None,
     log: str = "",
 ) -> Axes:
-    """Draw one line per entry: the median over seeds, and a band from the smallest to the largest.
+    """Draw one line per entry: the median over seeds, with a band over their range.
 
     Args:
         x: `n` positions on the horizontal axis.
@@ -124,12 +149,27 @@ def curves(
     for i, (label, runs) in enumerate(lines.items()):
         runs = np.atleast_2d(_array(runs))
         if runs.shape[1] != len(x):
-            raise ValueError(f"line {label!r} must have {len(x)} values a seed: got shape {runs.shape}")
+            raise ValueError(
+                f"line {label!r} must have {len(x)} values a seed: "
+                f"got shape {runs.shape}"
+            )
         (line,) = ax.plot(
-            x, np.median(runs, 0), linestyle=_DASHES[i % 6], marker=_MARKERS[i % 6], markersize=4, label=label
+            x,
+            np.median(runs, 0),
+            linestyle=_DASHES[i % 6],
+            marker=_MARKERS[i % 6],
+            markersize=4,
+            label=label,
         )
         if len(runs) > 1:
-            ax.fill_between(x, runs.min(0), runs.max(0), color=line.get_color(), alpha=0.2, linewidth=0)
+            ax.fill_between(
+                x,
+                runs.min(0),
+                runs.max(0),
+                color=line.get_color(),
+                alpha=0.2,
+                linewidth=0,
+            )
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if "x" in log:
         ax.set_xscale("log", base=2)
@@ -145,24 +185,28 @@ def curves(
 
 
 def source(*objects: Any) -> Markdown:
-    """The source code of functions, classes or methods, as it stands in the companion package.
+    """The source code of functions, classes or methods, as it stands in its file.
 
-    A chapter that shows it stores it as output, so that the comparison fails when the code changes.
+    A chapter that shows it stores it as output, so that the comparison fails when the
+    code changes.
 
     Raises:
-        TypeError: An object has no source of its own, for example because it is built in.
+        TypeError: An object has no source of its own, for example because it is built
+            in.
     """
     parts = [textwrap.dedent(inspect.getsource(obj)).rstrip() for obj in objects]
     return Markdown("```python\n" + "\n\n\n".join(parts) + "\n```")
 
 
 def record(name: str, value: float, *, digits: int = 3) -> None:
-    """Store a number in the notebook's output, for sentences that quote it; displays nothing.
+    """Store a number in the notebook's output, for sentences that quote it.
 
     Args:
         name: Unique in the notebook; a sentence quotes it as `0.576<!--=name:.3f-->`.
-        value: Anything `float` accepts, for example a tensor of one element. Integers stay as they are.
-        digits: Significant digits kept. Fewer make the stored value hold on other processors.
+        value: Anything `float` accepts, for example a tensor of one element. Integers
+            stay as they are.
+        digits: Significant digits kept. Fewer make the stored value hold on other
+            processors.
 
     Raises:
         ValueError: `name` is not an identifier, or the value is not finite.
@@ -171,7 +215,11 @@ def record(name: str, value: float, *, digits: int = 3) -> None:
         raise ValueError(f"name must be an identifier: got {name!r}")
     if not np.isfinite(number := float(value)):
         raise ValueError(f"value must be finite: got {name}={number}")
-    kept = int(value) if isinstance(value, (int, np.integer)) else float(f"{number:.{digits}g}")
+    kept = (
+        int(value)
+        if isinstance(value, (int, np.integer))
+        else float(f"{number:.{digits}g}")
+    )
     prefix = "application/papermill.record/"
     display(
         {f"{prefix}text/plain": repr(kept)},
@@ -185,11 +233,16 @@ def check(exercise: str, answer: Any, test: Callable[[Any], object]) -> None:
 
     Args:
         exercise: Number of the exercise, for example `"4.1"`.
-        answer: The reader's answer: a value, a function, a class. None means there is none yet.
-        test: Called with the answer; raises AssertionError, its message a hint, if the answer is wrong.
+        answer: The reader's answer: a value, a function, a class. None means there is
+            none yet.
+        test: Called with the answer; raises AssertionError, its message a hint, if the
+            answer is wrong.
     """
     if answer is None:
-        print(f"Exercise {exercise}: nothing to check yet. Replace the None with your answer.")
+        print(
+            f"Exercise {exercise}: nothing to check yet. "
+            "Replace the None with your answer."
+        )
         return
     try:
         test(answer)
@@ -200,6 +253,7 @@ def check(exercise: str, answer: Any, test: Callable[[Any], object]) -> None:
 
 
 def _array(values: Any) -> np.ndarray:
-    # A tensor may sit on a GPU, need gradients, or be bfloat16, which NumPy does not know.
+    # A tensor may sit on a GPU, need gradients, or be bfloat16, which NumPy does not
+    # know.
     values = values.detach().float().cpu() if hasattr(values, "detach") else values
     return np.asarray(values, dtype=float)

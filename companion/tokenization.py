@@ -1,6 +1,7 @@
-"""Text to token ids and back with a published WordPiece vocabulary. Copy this file alone.
+"""Text to ids and back with a published WordPiece vocabulary. Copy this file alone.
 
-Needs torch and Hugging Face's `tokenizers`. Shapes: `B` texts, `T` tokens of the longest one.
+Needs torch and Hugging Face's `tokenizers`. Shapes: `B` texts, `T` tokens of the
+longest one.
 """
 
 import os
@@ -21,7 +22,7 @@ class Batch(NamedTuple):
     """Encoded texts, padded to the longest; `model(*batch)` is the call."""
 
     ids: Tensor  # (B, T) int64
-    segments: Tensor  # (B, T) int64: 0 in the first text of a pair and in padding, 1 in the second
+    segments: Tensor  # (B, T) int64: 1 in the second text of a pair, 0 elsewhere
     mask: Tensor  # (B, T) bool: True = a real token
 
     def to(self, device: torch.device | str) -> "Batch":
@@ -30,7 +31,7 @@ class Batch(NamedTuple):
 
 
 class WordPieceTokenizer:
-    """BERT's tokenizer: normalise, split at spaces and punctuation, then longest pieces first.
+    """BERT's tokenizer: normalise, split into words, then longest pieces first.
 
     Args:
         vocab: Path of a `vocab.txt`: one piece a line, its line number (from 0) its id.
@@ -39,7 +40,8 @@ class WordPieceTokenizer:
 
     Raises:
         FileNotFoundError: There is no file at `vocab`.
-        ValueError: The file is not a WordPiece vocabulary: a special token missing, or a piece twice.
+        ValueError: The file is not a WordPiece vocabulary: a special token missing, or
+            a piece twice.
 
     Source: Devlin et al. 2019, section 3; Wu et al. 2016, section 4.1.
 
@@ -50,17 +52,28 @@ class WordPieceTokenizer:
         ['una', '##ffa', '##ble', 'token', '##izer', '##s']
     """
 
-    def __init__(self, vocab: str | os.PathLike[str], *, lowercase: bool = True, max_len: int = 512) -> None:
+    def __init__(
+        self,
+        vocab: str | os.PathLike[str],
+        *,
+        lowercase: bool = True,
+        max_len: int = 512,
+    ) -> None:
         path = Path(vocab)
         if not path.is_file():
             raise FileNotFoundError(f"vocabulary file not found: {path}")
-        # Not splitlines(): the published vocabularies hold characters that it takes for line ends.
+        # Not splitlines(): the published vocabularies hold characters that it takes for
+        # line ends.
         pieces = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         self.vocab = {piece: i for i, piece in enumerate(pieces)}
         if len(self.vocab) != len(pieces):
-            raise ValueError(f"a vocabulary must list each piece once: {path} repeats some")
+            raise ValueError(
+                f"a vocabulary must list each piece once: {path} repeats some"
+            )
         if missing := [token for token in SPECIAL_TOKENS if token not in self.vocab]:
-            raise ValueError(f"a BERT vocabulary must contain {', '.join(missing)}: {path} does not")
+            raise ValueError(
+                f"a BERT vocabulary must contain {', '.join(missing)}: {path} does not"
+            )
         self.lowercase = lowercase
         self.max_len = max_len
         self.pad_id = self.vocab["[PAD]"]
@@ -72,32 +85,45 @@ class WordPieceTokenizer:
         return len(self.vocab)
 
     def __call__(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, truncate: bool = False
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        truncate: bool = False,
     ) -> Batch:
         """Encode texts, or pairs of texts, as one padded batch.
 
         Args:
             texts: At least one string.
             pairs: A second text for each of `texts`, or None.
-            truncate: Cut what is longer than `max_len` (from the longer text of a pair) instead of refusing.
+            truncate: Cut what is longer than `max_len` (from the longer text of a pair)
+                instead of refusing.
 
         Returns:
-            `[CLS] text [SEP]` or `[CLS] text [SEP] pair [SEP]` as ids, segments and mask, each `(B, T)`.
+            `[CLS] text [SEP]` or `[CLS] text [SEP] pair [SEP]` as ids, segments and
+            mask, each `(B, T)`.
 
         Raises:
-            TypeError: `texts` or `pairs` is one string, or holds something that is not a string.
-            ValueError: No text, as many pairs as not texts, or a text longer than `max_len` tokens.
+            TypeError: `texts` or `pairs` is one string, or holds something that is not
+                a string.
+            ValueError: No text, as many pairs as not texts, or a text longer than
+                `max_len` tokens.
         """
         texts = _check_texts("texts", texts)
-        if pairs is not None and len(pairs := _check_texts("pairs", pairs)) != len(texts):
-            raise ValueError(f"texts and pairs must be equally many: got {len(texts)} and {len(pairs)}")
+        if pairs is not None and len(pairs := _check_texts("pairs", pairs)) != len(
+            texts
+        ):
+            raise ValueError(
+                "texts and pairs must be equally many: "
+                f"got {len(texts)} and {len(pairs)}"
+            )
         inputs = texts if pairs is None else list(zip(texts, pairs, strict=True))
         encoded = self._tokenizer.encode_batch(inputs)
         for i, encoding in enumerate(encoded):
             if len(encoding) > self.max_len and not truncate:
                 raise ValueError(
-                    f"texts must have at most max_len={self.max_len} tokens (or pass truncate=True): "
-                    f"text {i} has {len(encoding)}"
+                    f"texts must have at most max_len={self.max_len} tokens "
+                    f"(or pass truncate=True): text {i} has {len(encoding)}"
                 )
         if any(len(encoding) > self.max_len for encoding in encoded):
             encoded = self._truncated().encode_batch(inputs)
@@ -107,11 +133,13 @@ class WordPieceTokenizer:
         return Batch(
             torch.tensor([encoding.ids for encoding in encoded]),
             torch.tensor([encoding.type_ids for encoding in encoded]),
-            torch.tensor([encoding.attention_mask for encoding in encoded], dtype=torch.bool),
+            torch.tensor(
+                [encoding.attention_mask for encoding in encoded], dtype=torch.bool
+            ),
         )
 
     def tokens(self, text: str) -> list[str]:
-        """The pieces of one text, without special tokens; `##` marks a piece that continues a word.
+        """The pieces of one text; `##` marks a piece that continues a word.
 
         Raises:
             TypeError: `text` is not a string.
@@ -120,7 +148,7 @@ class WordPieceTokenizer:
         return self._tokenizer.encode(text, add_special_tokens=False).tokens
 
     def tokens_of(self, ids: Tensor | Sequence[int]) -> list[str]:
-        """The piece behind each of the `ids` of one sequence `(T,)`, special tokens included.
+        """The piece behind each of the `ids` `(T,)`, special tokens included.
 
         Raises:
             ValueError: An id is not in the vocabulary.
@@ -131,9 +159,10 @@ class WordPieceTokenizer:
         return [self._pieces[i] for i in ids]
 
     def decode(self, ids: Tensor | Sequence[int]) -> str:
-        """One sequence of `ids` `(T,)` as text, without special tokens; case and spacing are not restored."""
+        """The `ids` `(T,)` as text, without special tokens, case and spacing."""
         return self._tokenizer.decode(
-            [self.vocab[piece] for piece in self.tokens_of(ids)], skip_special_tokens=True
+            [self.vocab[piece] for piece in self.tokens_of(ids)],
+            skip_special_tokens=True,
         )
 
     def _truncated(self) -> Tokenizer:
@@ -143,7 +172,9 @@ class WordPieceTokenizer:
 
 
 def _build(vocab: dict[str, int], lowercase: bool) -> Tokenizer:
-    tokenizer = Tokenizer(WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer = Tokenizer(
+        WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=100)
+    )
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -159,7 +190,9 @@ def _build(vocab: dict[str, int], lowercase: bool) -> Tokenizer:
 
 def _check_texts(name: str, texts: Sequence[str]) -> list[str]:
     if isinstance(texts, str):
-        raise TypeError(f"{name} must be a sequence of strings: got one string; put it into a list")
+        raise TypeError(
+            f"{name} must be a sequence of strings: got one string; put it into a list"
+        )
     texts = list(texts)
     if not texts:
         raise ValueError(f"{name} must hold at least one text: got none")
