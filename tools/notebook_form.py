@@ -145,12 +145,15 @@ def read(path: Path) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Replace an existing file in one step: whoever reads it finds the old text or the new one."""
+    """Write a file in one step: whoever reads it finds the old text or the new one."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with open(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
-        shutil.copymode(path, name)  # temporary files are private; notebooks are not
+        if path.exists():
+            shutil.copymode(path, name)  # temporary files are private; notebooks are not
+        else:
+            os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
         os.unlink(name)
