@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import groupby
 
 HEAD = """\
 # Speed
@@ -35,19 +36,10 @@ def section(result: dict) -> str:
         f"\n## On {'a GPU' if result['device'] == 'cuda' else 'a CPU'}\n",
         f"{size['num_layers']} layers, width {size['d_model']}, {size['num_heads']} heads, feed-forward "
         f"{size['d_ff']}; batch {size['batch']} × {size['length']} tokens; dropout {result['dropout']}; "
-        f"{result['rounds']} rounds.\n",
-        "| Precision | Step | Contender | Ratio to the fastest peer | Quartiles | Time (ms) | Memory (MiB) |",
-        "|---|---|---|---:|---:|---:|---:|",
+        f"{result['rounds']} rounds.",
     ]
-    for row in result["rows"]:
-        low, high = row["quartiles"]
-        has_memory = row["step"] == "training" and row["mode"] == "float32"
-        mebibytes = result["memory"][row["contender"]]
-        memory = f"{mebibytes:.0f}" if has_memory and math.isfinite(mebibytes) else ""
-        lines.append(
-            f"| {row['mode']} | {row['step']} | {row['contender']} | {row['ratio']:.3f} "
-            f"| {low:.3f} to {high:.3f} | {row['milliseconds']:.1f} | {memory} |"
-        )
+    for (mode, step), rows in groupby(result["rows"], key=lambda row: (row["mode"], row["step"])):
+        lines += table(mode, step, list(rows), result["memory"])
     lines.append(
         f"\nMeasured on {result['date']} at commit `{result['commit']}` with `{result['command']}` on "
         f"{result['hardware']}, {result['threads']} threads; Python {versions['python']}, "
@@ -55,3 +47,23 @@ def section(result: dict) -> str:
         f"x-transformers {versions['x-transformers']}.\n"
     )
     return "\n".join(lines)
+
+
+def table(mode: str, step: str, rows: list[dict], memory: dict[str, float]) -> list[str]:
+    """The lines of one race: a title, and a row a contender."""
+    # Memory was measured once, for a training step in float32.
+    shows_memory = (mode, step) == ("float32", "training")
+    lines = [
+        f"\n**{'Forward' if step == 'forward' else 'Training step'}, {mode}**\n",
+        f"| Contender | Ratio | Quartiles | Time (ms) |{' Memory (MiB) |' if shows_memory else ''}",
+        f"|---|---:|---:|---:|{'---:|' if shows_memory else ''}",
+    ]
+    for row in rows:
+        low, high = row["quartiles"]
+        mebibytes = memory[row["contender"]]
+        known = f"{mebibytes:.0f}" if math.isfinite(mebibytes) else ""
+        lines.append(
+            f"| {row['contender']} | {row['ratio']:.3f} | {low:.3f} to {high:.3f} "
+            f"| {row['milliseconds']:.1f} |{f' {known} |' if shows_memory else ''}"
+        )
+    return lines
