@@ -223,7 +223,7 @@ def elsewhere(tmp_path: Path) -> Elsewhere:
     if os.name == "nt":
         pytest.skip("needs symbolic links, which Windows keeps for administrators")
     ours = ("attention_by_experiment", "__editable__", "companion", "_virtualenv", "distutils-precedence")
-    # The name matters: dill takes what lies in a folder "site-packages" for installed, and pickles it by name.
+    # The name matters: dill takes what lies in "site-packages" for installed, and pickles it by name.
     visible = tmp_path / "visible" / "site-packages"
     visible.mkdir(parents=True)
     for entry in Path(sysconfig.get_paths()["purelib"]).iterdir():
