@@ -36,7 +36,7 @@ VARIABLES = {
     "OMP_NUM_THREADS": "threads per notebook (default: 1)",
     "ATEN_CPU_CAPABILITY": "the instruction set PyTorch is held to: default, avx2, avx512",
 }
-CELL_TIMEOUT = "120"
+CELL_TIMEOUT = "300"  # seconds; a chapter takes less than 60, a loaded machine may take its time
 MOST_WORKERS = 8
 
 
@@ -229,7 +229,9 @@ def static() -> None:
 def compare() -> None:
     """Run the notebooks and compare every output with the stored one."""
     paths = notebooks()
-    workers = min(MOST_WORKERS, cores(), len(paths))
+    # Never more threads than cores: OpenMP's threads wait by spinning, and small training loops would crawl.
+    threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
+    workers = min(MOST_WORKERS, max(1, cores() // threads), len(paths))
     # A notebook is one scope: its cells share a kernel and must stay together.
     parallel = ("-n", workers, "--dist", "loadscope") if workers > 1 else ()
     options = ("--nbval-current-env", "--nbval-cell-timeout", CELL_TIMEOUT)

@@ -33,7 +33,7 @@ from tools.notebook_numbers import settle
 from tools.notebook_run import Progress, execute
 from tools.rules import Book, Page
 
-CELL_TIMEOUT = 120
+CELL_TIMEOUT = 300
 DIFFERENCE_LINES = 12
 
 

@@ -184,12 +184,18 @@ def test_no_notebook_is_a_failure_and_not_a_success(name, project, monkeypatch, 
     assert "notebooks FAILED" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("cores", "workers"), [(1, None), (2, 2), (16, 3)])
-def test_comparison_has_no_more_workers_than_cores_or_notebooks(cores, workers, project, monkeypatch):
+@pytest.mark.parametrize(
+    ("cores", "threads", "workers"),
+    [(1, None, None), (2, None, 2), (16, None, 3), (2, "2", None), (4, "2", 2), (1, "2", None)],
+)
+def test_comparison_has_no_more_threads_than_cores(cores, threads, workers, project, monkeypatch):
     for name in "abc":
         notebook(make.ROOT / "part" / f"{name}.ipynb")
     monkeypatch.setattr(make, "cores", lambda: cores)
     monkeypatch.setenv("BOOK", "part")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if threads:
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
     make.compare()
     (command,) = project
     assert "--nbval" in command
