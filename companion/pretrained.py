@@ -39,6 +39,12 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _FILES = ("config.json", "model.safetensors", "vocab.txt")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
+# What a config.json must say, if it says anything about it, to describe our BERT.
+_NEEDED = {
+    "model_type": "bert",
+    "hidden_act": "gelu",
+    "position_embedding_type": "absolute",
+}
 # Hugging Face's name of each number in a BertConfig.
 _CONFIG_NAMES = {
     "vocab_size": "vocab_size",
@@ -162,8 +168,7 @@ def save_bert(
         raise FileNotFoundError(f"parent folder not found: {folder.parent}")
     config = {
         "architectures": ["BertModel"],
-        "model_type": "bert",
-        "hidden_act": "gelu",
+        **_NEEDED,
         **{
             theirs: getattr(model.config, ours)
             for ours, theirs in _CONFIG_NAMES.items()
@@ -268,18 +273,9 @@ def _file(folder: Path, name: str) -> Path:
 
 def _read_config(path: Path) -> BertConfig:
     found = _read_json(path)
-    if found.get("model_type", "bert") != "bert":
-        raise ValueError(
-            f"model_type must be 'bert': {path} says {found['model_type']!r}"
-        )
-    if found.get("hidden_act", "gelu") != "gelu":
-        raise ValueError(
-            f"hidden_act must be 'gelu': {path} says {found['hidden_act']!r}"
-        )
-    if found.get("position_embedding_type", "absolute") != "absolute":
-        raise ValueError(
-            f"position_embedding_type must be 'absolute': {path} says otherwise"
-        )
+    for key, needed in _NEEDED.items():
+        if found.get(key, needed) != needed:
+            raise ValueError(f"{key} must be {needed!r}: {path} says {found[key]!r}")
     # A number that the file leaves out has BERT-base's value there and here.
     given = {
         ours: found[theirs] for ours, theirs in _CONFIG_NAMES.items() if theirs in found
@@ -328,13 +324,10 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 def _check_tensors(
     tensors: dict[str, Tensor], shapes: dict[str, torch.Size], folder: Path
 ) -> None:
-    problems = [
-        f"missing: {name} {tuple(shapes[name])}"
-        for name in sorted(shapes.keys() - tensors.keys())
-    ]
-    problems += [
-        f"unexpected: {name}" for name in sorted(tensors.keys() - shapes.keys())
-    ]
+    missing = sorted(shapes.keys() - tensors.keys())
+    unexpected = sorted(tensors.keys() - shapes.keys())
+    problems = [f"missing: {name} {tuple(shapes[name])}" for name in missing]
+    problems += [f"unexpected: {name}" for name in unexpected]
     problems += [
         f"wrong shape: {name} is {tuple(tensors[name].shape)}, "
         f"config.json asks for {tuple(shape)}"

@@ -110,22 +110,23 @@ class WordPieceTokenizer:
                 `max_len` tokens.
         """
         texts = _check_texts("texts", texts)
-        if pairs is not None and len(pairs := _check_texts("pairs", pairs)) != len(
-            texts
-        ):
-            raise ValueError(
-                "texts and pairs must be equally many: "
-                f"got {len(texts)} and {len(pairs)}"
-            )
-        inputs = texts if pairs is None else list(zip(texts, pairs, strict=True))
-        encoded = self._tokenizer.encode_batch(inputs)
-        for i, encoding in enumerate(encoded):
-            if len(encoding) > self.max_len and not truncate:
+        inputs = texts
+        if pairs is not None:
+            pairs = _check_texts("pairs", pairs)
+            if len(texts) != len(pairs):
                 raise ValueError(
-                    f"texts must have at most max_len={self.max_len} tokens "
-                    f"(or pass truncate=True): text {i} has {len(encoding)}"
+                    "texts and pairs must be equally many: "
+                    f"got {len(texts)} and {len(pairs)}"
                 )
-        if any(len(encoding) > self.max_len for encoding in encoded):
+            inputs = list(zip(texts, pairs, strict=True))
+        encoded = self._tokenizer.encode_batch(inputs)
+        too_long = [i for i, e in enumerate(encoded) if len(e) > self.max_len]
+        if too_long and not truncate:
+            raise ValueError(
+                f"texts must have at most max_len={self.max_len} tokens (or pass "
+                f"truncate=True): text {too_long[0]} has {len(encoded[too_long[0]])}"
+            )
+        if too_long:
             encoded = self._truncated().encode_batch(inputs)
         longest = max(len(encoding) for encoding in encoded)
         for encoding in encoded:

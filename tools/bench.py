@@ -142,12 +142,14 @@ def training_step(model: nn.Module, x: Tensor) -> None:
 STEPS = {"forward": forward, "training": training_step}
 
 
-def seconds(step: Callable[[], None], device: torch.device) -> float:
+def seconds(
+    step: Callable[[nn.Module, Tensor], None], model: nn.Module, x: Tensor, device: torch.device
+) -> float:
     """Wall time of one step, finished on the device."""
     if device.type == "cuda":
         torch.cuda.synchronize()
     start = time.perf_counter()
-    step()
+    step(model, x)
     if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start
@@ -158,19 +160,16 @@ def race(
 ) -> dict[str, list[float]]:
     """Seconds of each contender in each round, the contenders taking turns."""
     x = torch.randn(size["batch"], size["length"], size["d_model"], device=device)
-    steps = {}
+    step, models = STEPS[name], {}
     for contender, build in CONTENDERS.items():
         torch.manual_seed(0)
         model = build(size).to(device).train(name == "training")
-        if "compile" in mode:
-            model = torch.compile(model)
-        steps[contender] = (model, STEPS[name])
+        models[contender] = torch.compile(model) if "compile" in mode else model
     times: dict[str, list[float]] = {contender: [] for contender in CONTENDERS}
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled="bf16" in mode)
-    with autocast:
+    with torch.autocast(device.type, torch.bfloat16, enabled="bf16" in mode):
         for i in range(rounds + 2):  # the first two rounds warm up
-            for contender, (model, step) in steps.items():
-                elapsed = seconds(lambda model=model, step=step: step(model, x), device)
+            for contender, model in models.items():
+                elapsed = seconds(step, model, x, device)
                 if i >= 2:
                     times[contender].append(elapsed)
             print(f"\r{name}, {mode}: round {max(i - 1, 0)} of {rounds}", end="", file=sys.stderr, flush=True)

@@ -36,7 +36,7 @@ VARIABLES = {
     "OMP_NUM_THREADS": "threads per notebook (default: 1)",
     "ATEN_CPU_CAPABILITY": "the instruction set PyTorch is held to: default, avx2, avx512",
 }
-CELL_TIMEOUT = "300"  # seconds; a chapter takes less than 60, a loaded machine may take its time
+CELL_TIMEOUT = 300  # seconds; a chapter takes less than 60, a loaded machine may take its time
 MOST_WORKERS = 8
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from tools import notebook_env, rules
-from tools.make import DEFAULT_BOOK, ROOT, find_notebooks
+from tools.make import CELL_TIMEOUT, DEFAULT_BOOK, ROOT, find_notebooks
 from tools.notebook_form import (
     NotebookError,
     fill_bootstrap,
@@ -33,7 +33,6 @@ from tools.notebook_numbers import settle
 from tools.notebook_run import Progress, execute
 from tools.rules import Book, Page
 
-CELL_TIMEOUT = 300
 DIFFERENCE_LINES = 12
 
 

@@ -22,6 +22,8 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
+from tools import notebook_form
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "companion"
 FOLDER = "attention_book"
@@ -237,7 +239,7 @@ def self_contained(path: Path, root: Path = ROOT) -> NotebookNode:
 def write(path: Path, target: Path, root: Path = ROOT) -> None:
     """Write the self-contained copy of a notebook."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(nbformat.writes(self_contained(path, root)) + "\n", encoding="utf-8", newline="\n")
+    notebook_form.write(target, notebook_form.serialise(self_contained(path, root)))
 
 
 def main() -> None:
